@@ -28,13 +28,11 @@ from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.model.facts import Step
 from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Refusal, RefusalRule
-from service.model.states import Json, Seen, Unknown
+from service.model.states import Seen, Unknown
 from service.observe.at_boot import (
     LOADERS,
-    SSH_UNITS,
     interfaces_config,
     interfaces_of,
-    loaded_since,
     program_of,
     texts_of,
 )
@@ -52,6 +50,7 @@ from service.plan.management import (
     routes_of,
     words,
 )
+from service.plan.units_at_boot import starts_at_boot, stopped_at_boot
 
 RULE: RefusalRule = "management-path"
 AT_BOOT = "at the next boot"
@@ -60,9 +59,6 @@ CANNOT_TELL = "lines that are not understood"
 KEEP = "Fix: keep in the spec what brings this up at boot. Nothing rolls back a reboot, so no key overrides this"
 GUEST_PORT = re.compile(r"(tap|veth|fwpr|fwln|vnet|lxc)")
 """Ports of guests: their own programs attach them after the boot."""
-_COMMENT = re.compile(r"#[^\n]*")
-_NFT_STOPS = re.compile(r"\b(drop|reject|include)\b")
-_IPTABLES_STOPS = re.compile(r"^(:INPUT DROP|-[AI] INPUT .*-j (DROP|REJECT))", re.MULTILINE)
 
 MAX_VLAN = 4094
 Breaks = Mapping[tuple[str, ...], str]
@@ -262,48 +258,6 @@ def routes_made(name: str, found: IfaceMeaning) -> Iterator[tuple[str, str, str]
             yield "default", effect.via, effect.dev or name
         elif isinstance(effect, StaticRoute) and effect.action == "add":
             yield effect.network, effect.via, effect.dev or name
-
-
-def stopped_at_boot(observed: HostObserved, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-    """Units that matter and do not start at boot, and loaders of a packet filter that might stop the connection."""
-    changed = {step.fact: step.after for step in steps if step.fact.startswith("unit:")}
-    states: dict[str, Json] = {}
-    for name in (*SSH_UNITS, *LOADERS):
-        seen = observed.fact(f"unit:{name}")
-        value = seen.value if isinstance(seen, Seen) and isinstance(seen.value, dict) else {}
-        wanted = changed.get(f"unit:{name}")
-        states[name] = {**value, **wanted} if isinstance(wanted, dict) else value
-    ssh = {name: state.get("enabled") for name in SSH_UNITS if isinstance(state := states[name], dict) and state}
-    if ssh and all(enabled in ("disabled", "masked") for enabled in ssh.values()):
-        yield "ssh", f"no SSH server starts: {', '.join(f'{name} is {state}' for name, state in sorted(ssh.items()))}"
-    for name, file in LOADERS.items():
-        state, text = states[name], observed.texts.get(file)
-        enabled = isinstance(state, dict) and state.get("enabled") == "enabled"
-        starts_now = isinstance(wanted := changed.get(f"unit:{name}"), dict) and wanted.get("active") is True
-        if not enabled or not isinstance(text, Seen) or not may_stop(file, text.value):
-            continue
-        if not loaded_since(observed, name, file) and not (starts_now and not was_active(observed, name)):
-            yield name, f"{name} loads {file}, which drops packets and was not loaded since it changed"
-
-
-def starts_at_boot(observed: HostObserved, unit: str) -> bool:
-    """Whether a unit is known to start at boot."""
-    seen = observed.fact(f"unit:{unit}")
-    return isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("enabled") in STARTS
-
-
-def was_active(observed: HostObserved, unit: str) -> bool:
-    """Whether a unit is active now."""
-    seen = observed.fact(f"unit:{unit}")
-    return isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("active") is True
-
-
-def may_stop(path: str, text: bytes) -> bool:
-    """Whether a packet filter's file could keep somebody out; one that includes others could."""
-    said = text.decode("utf-8", "replace")
-    if path.endswith(".conf"):
-        return _NFT_STOPS.search(_COMMENT.sub("", said)) is not None
-    return _IPTABLES_STOPS.search(said) is not None
 
 
 def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: HostObserved) -> Breaks:

@@ -37,6 +37,7 @@ forwards: [{in: enp1s0, ports: [25, 993], to: proxy}]
 web: {proxy: proxy, acme: {directory: letsencrypt}, sites: {}}
 fail2ban: {jails: [sshd]}
 firewall: {rules: [{type: in, action: accept, macro: SSH}]}
+vlans: {enp1s0.30: {}}
 """
 
 

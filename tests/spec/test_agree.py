@@ -34,6 +34,7 @@ LOOSER: dict[str, tuple[Any, str]] = {
     "interfaces.*.addresses[]": ("10.10.10.0/24", "it is neither the network's own nor its broadcast address"),
     "bonds.*.addresses[]": ("10.10.10.255/24", "it is neither the network's own nor its broadcast address"),
     "bridges.*.addresses[]": ("10.10.10.255/24", "it is neither the network's own nor its broadcast address"),
+    "vlans.*.addresses[]": ("10.10.30.0/24", "it is neither the network's own nor its broadcast address"),
     "nat[].source": ("10.10.10.1/24", HOST_BITS),
     "dnsmasq.dhcp[].options.*": ([".".join(["a" * 60] * 4)] * 2, "a DHCP option has at most 255 bytes"),
     "dnsmasq.dhcp[].options.*[]": (".".join(["a"] * 120), "a DHCP option has at most 255 bytes"),

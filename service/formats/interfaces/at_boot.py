@@ -233,9 +233,12 @@ def _gather(name: str, standings: Iterable[PlacedStanza], *, broadcast_fails: bo
 def _made(config: InterfacesConfig, name: str, standings: Sequence[PlacedStanza]) -> IfaceMeaning:
     program = config.program
     if program.is_classic:
-        return with_bond(with_vlan(gather_classic(name, standings, program), program), program)
-    found = _gather(name, standings, broadcast_fails=program.broadcast_fails)
-    return with_bond(with_vlan(found, program), program)
+        found = gather_classic(name, standings, program)
+    else:
+        found = _gather(name, standings, broadcast_fails=program.broadcast_fails)
+    if "." in name or found.lines("vlan-raw-device"):
+        found = with_vlan(found, program)
+    return with_bond(found, program) if any(one.key.startswith("bond-") for one in found.other) else found
 
 
 def meaning(config: InterfacesConfig, name: str) -> IfaceMeaning | None:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.hostside.fakes import fake_commands, guest_commands
+from tests.hostside.fakes import fake_commands, guest_commands, network_commands
 from tests.hostside.fakes.fake_commands import Call, answer
 
-fake_commands.COMMANDS.update(guest_commands.COMMANDS)
+fake_commands.COMMANDS.update({**network_commands.COMMANDS, **guest_commands.COMMANDS})
 
 
 def unpack(row: bytes) -> list[str]:
