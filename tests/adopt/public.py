@@ -17,9 +17,11 @@ from pathlib import Path
 from service.adopt import Adopted, ConnectionGiven, Material, Note, adopt
 from service.errors import InputError
 from service.formats.interfaces import load, meanings
+from service.formats.interfaces.meant import PHASES
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.model.observed import HostObserved
 from service.model.states import Absent, Json, Seen
+from service.resources.stanzas import meant_fields
 from tests.adopt import laws
 from tests.adopt.corpora import BASE, MAIN
 from tests.adopt.trees import booted
@@ -27,8 +29,8 @@ from tests.laws.host import link
 
 RESULTS = {
     "whole": "every line is in the spec, or says nothing; the plan is empty",
-    "stanzas": "every stanza is in the spec; single lines are named as left; the plan is empty",
-    "part": "a stanza is named as left; the plan is empty",
+    "stanzas": "every stanza is in the spec; shell lines or name servers are named as left; the plan is empty",
+    "part": "a stanza, or a line that makes it what it is, is named as left; the plan is empty",
     "plan": "the first plan is not empty",
     "refused": "adopt refuses the host, and says why",
     "error": "adopt fails, or says something that is not so",
@@ -82,7 +84,7 @@ def judge(data: bytes) -> Judged:
         return Judged("plan", kinds, changes)
     heads = {stanza.first_line for stanza in load({MAIN: data}).files[MAIN].stanzas}
     left = [note for note in made.report.notes if _is_left(note, data)]
-    stanzas = [note for note in left if heads.intersection(note.lines)]
+    stanzas = [note for note in left if heads.intersection(note.lines) or not _is_small(note.what)]
     result = "part" if stanzas else "stanzas" if left else "whole"
     return Judged(result, kinds, tuple(note.what for note in stanzas or left))
 
@@ -122,11 +124,25 @@ def _first_changes(given: Material, made: Adopted) -> tuple[str, ...]:
     return (*found, *(f"refused: {refusal.what}" for refusal in plan.refusals))
 
 
+def _is_small(what: str) -> bool:
+    """Whether a stanza is understood without this line of it: a shell line, or one that the kernel's links never see.
+
+    Not so with a line that makes its interface what it is, such as a bond's ports, a VLAN's number, a bridge's VLANs, a
+    radio's network or a MAC.
+    """
+    key = what.partition(": ")[2].partition(" ")[0]
+    return key in PHASES or key.startswith("dns-") or key in ("network", "no")
+
+
 def _as_running(given: Material, host: HostObserved) -> HostObserved:
-    """The cards that the file only names, and the address of a lease where an interface has one."""
+    """The cards that the file only names, default routes of shell lines, and the address of a lease."""
     facts = dict(host.facts)
+    routes: list[Json] = []
     leased: list[Json] = [f"{ADDRESS}/24"]
     for name, have in meanings(load(given.below(MAIN), program=given.boot_program())).items():
+        gateways = meant_fields(have)["gateways"] if have.at_boot else []
+        for gateway in gateways if isinstance(gateways, list) else []:
+            routes.append({"family": 6 if ":" in str(gateway) else 4, "via": gateway, "dev": name})
         for port in have.bridge.ports if have.bridge is not None else ():
             facts.setdefault(f"link:{port}", Seen(link()))
             facts.setdefault(f"addresses:{port}", Seen([]))
@@ -134,7 +150,7 @@ def _as_running(given: Material, host: HostObserved) -> HostObserved:
             seen = facts.get(f"addresses:{name}")
             held = seen.value if isinstance(seen, Seen) and isinstance(seen.value, list) else []
             facts[f"addresses:{name}"], leased = Seen([*held, *leased]), []
-    return replace(host, facts=facts)
+    return replace(host, facts={**facts, "routes:default": Seen(routes)})
 
 
 def _is_left(note: Note, data: bytes) -> bool:

@@ -67,3 +67,7 @@ def test_stanzas_of_a_file_that_the_boot_cannot_read_say_so() -> None:
     one = judge(LO + UPLINK + b"\nauto eth0:0\n\taddress 198.51.100.12/24\n")
     assert one.result == "part"
     assert "eth0: nothing of the interfaces files is applied at boot" in one.left[1]
+
+
+def test_a_line_that_makes_its_interface_what_it_is_counts_as_the_stanza() -> None:
+    assert judge(LO + UPLINK + b"\nauto eth1\niface eth1 inet manual\n\tvlan-raw-device eth0\n").result == "part"
