@@ -1,4 +1,4 @@
-"""What follows from DHCPv6 on a bridge: the firewall lets requests in, and answers out where it would not."""
+"""What follows from DHCPv6 on a bridge: the firewall accepts requests, and answers where it would drop them."""
 
 import pytest
 
