@@ -173,6 +173,11 @@ def _values(name: str, have: IfaceMeaning, section: str, sketch: Sketch, *, is_p
     value = from_elsewhere(have)
     held = fields["addresses"] if isinstance(fields["addresses"], list) else []
     held = [address for address in held if not is_given(str(address), value)]
+    for option in (*have.lines("address"), *have.lines("gateway")):
+        if is_given(option.value, value):
+            why = "a spec has none besides `dhcp` or `ipv6`: the first plan removes it. Fix: keep one of the two"
+            words = f"{name}: {option.key} {option.value}; {why}"
+            sketch.notes.add("unmanaged", section, f"{option.path}:{option.line}", words)
     if held:
         value["addresses"] = held
     gateways = fields["gateways"] if isinstance(fields["gateways"], list) else []

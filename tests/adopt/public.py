@@ -16,7 +16,7 @@ from pathlib import Path
 
 from service.adopt import Adopted, ConnectionGiven, Material, Note, adopt
 from service.errors import InputError
-from service.formats.interfaces import load, meanings
+from service.formats.interfaces import CONF_FILE, load, meanings
 from service.formats.interfaces.meant import PHASES
 from service.formats.interfaces.wanted import DYNAMIC_METHODS
 from service.model.observed import HostObserved
@@ -62,6 +62,7 @@ def host_with(data: bytes) -> Material:
     """A host whose interfaces file this is."""
     given = Material({**BASE, MAIN: data})
     if re.search(KINDS["pve"], data, re.MULTILINE):
+        given = replace(given, files={**given.files, CONF_FILE: b"multiple_vlan_aware_bridge_support=1\n"})
         return replace(given, ifupdown2="3.2.0-1+pmx9", packages={"ifupdown2": True, "ifupdown": False})
     return replace(given, packages={"ifupdown": True, "ifupdown2": False, "bridge-utils": True})
 

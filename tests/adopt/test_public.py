@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adopt import adopt
+from service.adopt import ConnectionGiven, adopt
 from tests.adopt.corpora import MAIN
 from tests.adopt.public import ADDRESS, host_with, judge, judged, listed
 
@@ -71,3 +71,17 @@ def test_stanzas_of_a_file_that_the_boot_cannot_read_say_so() -> None:
 
 def test_a_line_that_makes_its_interface_what_it_is_counts_as_the_stanza() -> None:
     assert judge(LO + UPLINK + b"\nauto eth1\niface eth1 inet manual\n\tvlan-raw-device eth0\n").result == "part"
+
+
+def test_a_vlan_by_dhcp_keeps_its_lease_and_its_stanza() -> None:
+    one = judge(
+        LO + b"auto eth0\niface eth0 inet static\n\taddress 10.0.0.1/24\n\nauto eth0.2\niface eth0.2 inet dhcp\n"
+    )
+    assert one.result == "whole", one.left
+
+
+def test_a_static_address_beside_dhcp_is_named() -> None:
+    data = LO + b"auto eth0\niface eth0 inet dhcp\niface eth0 inet static\n\taddress 10.0.0.1/24\n"
+    notes = {note.where: note for note in adopt(host_with(data), ConnectionGiven(address=ADDRESS)).report.notes}
+    assert notes[f"{MAIN}:7"].in_spec is False
+    assert "keep one of the two" in notes[f"{MAIN}:7"].what
