@@ -29,7 +29,7 @@ class Session(schemas.Answer):
 
 
 class Sessions(schemas.Answer):
-    """Sessions, the one that was used last first."""
+    """Sessions, the one that ends last first."""
 
     items: list[Session]
 

@@ -10,7 +10,7 @@ from service.model.access import Principal
 from service.model.web_sessions import SessionLimits, WebSession
 
 MOST = 1_000
-"""So many at most are listed, those that were used last."""
+"""So many at most are listed, those that end last."""
 
 
 class SessionQueries:
@@ -19,14 +19,14 @@ class SessionQueries:
     _database: Database
 
     def sessions(self, limits: SessionLimits, *, now: datetime) -> tuple[WebSession, ...]:
-        """Those in force, the one that was used last first. None of a token that was revoked or has expired."""
+        """Those in force, the one that ends last first. None of a token that was revoked or has expired."""
         of_token = (tokens.c.name, tokens.c.scopes, tokens.c.hosts, tokens.c.expires_at)
         query = (
             select(*web_sessions.c, *of_token)
             .join(tokens, tokens.c.id == web_sessions.c.token_id)
             .where(web_sessions.c.ends_at > now, web_sessions.c.used_at > now - limits.idle)
             .where(tokens.c.revoked_at.is_(None), tokens.c.expires_at > now)
-            .order_by(web_sessions.c.used_at.desc(), web_sessions.c.id)
+            .order_by(web_sessions.c.ends_at.desc(), web_sessions.c.id.desc())
             .limit(MOST)
         )
         with self._database.read() as connection:

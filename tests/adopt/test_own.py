@@ -46,8 +46,9 @@ def test_what_the_plan_of_a_new_spec_would_take_away_is_named_and_refused(name: 
     lost = {thing.section for thing in made.own}
     sections = spec_of(text_of(name)).sections
     assert lost == {section for section in ALONE if {section, ALSO.get(section)} & sections.keys()}
-    # the names of what is published; kernel settings that only the firewall needed
-    assert changed - lost <= {part for part, of in (("dnsmasq", "forwards"), ("nat", "firewall")) if of in lost}
+    # the names of what is published; kernel settings that only the firewall, or what is published in IPv6, needed
+    needed = (("dnsmasq", "forwards"), ("nat", "forwards"), ("nat", "firewall"))
+    assert changed - lost <= {part for part, of in needed if of in lost}
     assert {n.section for n in made.report.of("danger") if "passerelle made this" in n.what} == lost
     assert bool(without_section(made.own, "")) == bool(lost)
 

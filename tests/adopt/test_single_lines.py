@@ -99,7 +99,8 @@ def test_an_address_of_a_port_is_unmanaged_and_names_the_bridge_or_bond() -> Non
         why = f"ifupdown2 does not set it, because {port} is a port of {upper}"
         assert unmanaged[f"{MAIN}:{line}"].startswith(f"{port}: {text}; {why}. Fix: ")
     assert "a bridge cannot be a port of another" in unmanaged[f"{MAIN}:49"]
-    assert all(f"  {name}: {{}}\n" in made.text for name in ("enp5s0", "bond0"))
+    assert "  enp5s0: {}\n" in made.text
+    assert "bonds:\n  bond0: {ports: [enp5s0, enp6s0], mode: active-backup, miimon: 0}\n" in made.text
     assert "  vlan40: {parent: enp2s0}\n" in made.text
 
 

@@ -23,7 +23,7 @@ WHOLE = {
     "/api/v1/hosts/{host}/pools": "one for each range in a host's spec",
     "/api/v1/notices": "the ways that the operator set",
     "/api/v1/receivers": "those that a person made with a command",
-    "/api/v1/sessions": "1,000 at most, those that were used last",
+    "/api/v1/sessions": "1,000 at most, those that end last",
     "/api/v1/tokens": "those that a person made with a command",
     "/api/v1/trends": "as many days as are asked for",
     "/api/v1/windows": "those in fleet.yaml",

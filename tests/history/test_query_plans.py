@@ -76,7 +76,7 @@ ONE: dict[str, dict[str, Any]] = {
 """The reads of one thing, with words for each."""
 HALVES = "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"
 """One row from a place on: the first event of a time is found by halves."""
-PORTIONS = ("acts_after", "lease_facts")
+PORTIONS = ("acts_after", "lease_facts", "sessions")
 """Reads that walk along the key from a place, and end at their limit."""
 
 

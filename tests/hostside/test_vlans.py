@@ -69,7 +69,7 @@ def test_another_vlan_that_somebody_made_under_the_name_gives_way_to_the_old_one
 def test_a_card_is_never_deleted(scratch: Scratch) -> None:
     answer = apply(scratch, {"type": "other"}, None, "enp1s0")
     assert answer["state"] == "rolled_back"
-    assert "enp1s0 is neither a bridge nor a VLAN: not ours to delete" in str(answer)
+    assert "enp1s0 is neither a bridge nor a bond nor a VLAN: not ours to delete" in str(answer)
 
 
 def test_a_vlan_without_the_link_below_it_is_rolled_back(scratch: Scratch) -> None:

@@ -16,8 +16,8 @@ connection:
   address: 198.51.100.11
   console: https://console.example.net/pve1
   host_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvwRcPlZ9pAPrT]
-interfaces:
-  enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}
+interfaces: {enp2s0: {},
+  enp1s0: {addresses: [198.51.100.11/24], gateway: 198.51.100.1}}
 bridges:
   vmbr0: {addresses: [10.10.10.1/24], ports: [], stp: false, forward_delay: 0}
 nat:
@@ -38,6 +38,7 @@ web: {proxy: proxy, acme: {directory: letsencrypt}, sites: {}}
 fail2ban: {jails: [sshd]}
 firewall: {rules: [{type: in, action: accept, macro: SSH}]}
 vlans: {enp1s0.30: {}}
+bonds: {bond0: {ports: [enp2s0], mode: active-backup}}
 """
 
 

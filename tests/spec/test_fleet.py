@@ -310,7 +310,7 @@ def test_the_head_of_a_host_may_be_doubtful(read: Read, host: str) -> None:
         ),
         (
             {"fleet.yaml": "passerelle: 1\n", "hosts/pve1.yaml": HOST + "depends_on: [pve1]\n"},
-            "hosts/pve1.yaml:29:14: depends_on.0: pve1 waits for itself. Fix: remove one of the names [rollout.loop]",
+            "hosts/pve1.yaml:31:14: depends_on.0: pve1 waits for itself. Fix: remove one of the names [rollout.loop]",
         ),
         (
             {"fleet.yaml": "# nothing\n", "hosts/pve1.yaml": HOST},

@@ -50,7 +50,7 @@ def test_a_comment_silences_a_warning_on_its_line_or_on_the_next(read: Read, tex
         ),
         (
             HOST + IGNORE,
-            "hosts/pve1.yaml:29:1: no line follows for which connection.no-console could be ignored. Fix: remove the "
+            "hosts/pve1.yaml:31:1: no line follows for which connection.no-console could be ignored. Fix: remove the "
             "comment [ignore.unused]",
         ),
         (
