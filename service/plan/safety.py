@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from service.formats import pve_sdn
 from service.formats.interfaces import MAIN_FILE
 from service.model.changes import Drift
 from service.model.facts import Step
@@ -28,7 +29,8 @@ def refusals(
     yield from special_files(steps, observed)
     if steps:
         yield from left_over(steps, observed)
-        yield from sdn_clashes(steps, observed)
+        if any(isinstance(observed.texts.get(path), Seen) for path in pve_sdn.FILES):
+            yield from sdn_clashes(steps, observed)
         yield from too_much(steps, observed)
 
 

@@ -17,7 +17,6 @@ effects(command) -> (Effect, …)                what a shell line does
 
 from service.formats.interfaces.at_boot import BootEffect, meaning, meanings, up_effects
 from service.formats.interfaces.bonding import BondMeaning, bond_fields
-from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.editing import Change, RemoveLine, RemoveStanza, SetStanza, edit, edit_files
 from service.formats.interfaces.forwarding import ForwardingSet, forwarding_set
 from service.formats.interfaces.loading import InterfacesConfig, load
@@ -29,6 +28,7 @@ from service.formats.interfaces.meant import (
     StanzaPlace,
     UpLine,
     VlanMeaning,
+    ports_of,
 )
 from service.formats.interfaces.programs import (
     CONDONE_REGEX,

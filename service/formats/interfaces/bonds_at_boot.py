@@ -1,6 +1,5 @@
-"""What the next boot makes of the lines of a bond; which links it and a bridge take as their ports."""
+"""What the next boot makes of the lines of a bond."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from service.formats.interfaces.bonding import KEYS, read_bond
@@ -24,9 +23,3 @@ def with_bond(have: IfaceMeaning, program: BootProgram) -> IfaceMeaning:
     if bond is None:
         return have
     return replace(have, bond=bond, other=tuple(option for option in have.other if option.key not in KEYS))
-
-
-def ports_of(have: IfaceMeaning) -> Iterator[str]:
-    """The ports of a bridge or a bond."""
-    yield from have.bridge.ports if have.bridge is not None else ()
-    yield from have.bond.ports if have.bond is not None else ()

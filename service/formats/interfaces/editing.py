@@ -14,8 +14,8 @@ from posixpath import basename
 
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meaning, meanings
-from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig, load
+from service.formats.interfaces.meant import ports_of
 from service.formats.interfaces.patch import FilePatch
 from service.formats.interfaces.rewriting import rewrite
 from service.formats.interfaces.stanzas import MAIN_FILE, AutoLine, shown

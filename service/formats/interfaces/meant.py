@@ -1,7 +1,7 @@
 """What a boot makes of an interface, as values, and how addresses are read; whichever program brings it up."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
@@ -197,3 +197,9 @@ def _order(text: str) -> tuple[int, int, int]:
 def address_order(text: str) -> tuple[int, int]:
     address = ip_address(text)
     return address.version, int(address)
+
+
+def ports_of(have: IfaceMeaning) -> Iterator[str]:
+    """The ports of a bridge or a bond."""
+    yield from have.bridge.ports if have.bridge is not None else ()
+    yield from have.bond.ports if have.bond is not None else ()

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from service.formats.interfaces.at_boot import meanings
-from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig
-from service.formats.interfaces.meant import IfaceMeaning
+from service.formats.interfaces.meant import IfaceMeaning, ports_of
 
 MAX_NAMES = 256
 PLAIN = "inet manual"

@@ -8,12 +8,12 @@ from ipaddress import ip_interface
 from service.errors import InputError
 from service.formats.interfaces.at_boot import meanings
 from service.formats.interfaces.bonding import BondMeaning, bond_fields, bond_lines
-from service.formats.interfaces.bonds_at_boot import ports_of
 from service.formats.interfaces.loading import InterfacesConfig
 from service.formats.interfaces.meant import (
     FROM_ELSEWHERE,
     BridgeMeaning,
     IfaceMeaning,
+    ports_of,
     read_address,
     read_cidr,
     sort_addresses,
