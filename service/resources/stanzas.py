@@ -301,6 +301,11 @@ def hindrance(config: InterfacesConfig, stanza: InterfaceStanza, host: str) -> s
             f"{config.program.name} finds no DHCP client that it can start for {stanza.name} ({', '.join(known)}). "
             "Fix: add `packages: {isc-dhcp-client: present}` to the spec"
         )
+    if stanza.mtu is not None and config.program.is_classic and "inet dhcp" in stanza.dynamic:
+        return (
+            f"at boot {config.program.name} sets no MTU of {stanza.name}, because it has its address by DHCP. "
+            "Fix: remove `mtu`, or install ifupdown2"
+        )
     if stanza.bridge and not config.program.makes_bridges:
         return (
             f"at boot {config.program.name} makes no bridge without the package bridge-utils, so it does not make "

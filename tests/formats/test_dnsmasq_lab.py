@@ -24,6 +24,7 @@ CLAIMS: tuple[Claim, ...] = (
     Named("enp2s0", "interface"),
     Named("vmbr0", "bridge"),
     AddressClaim("vmbr0", "10.10.10.1/24"),
+    AddressClaim("vmbr0", "fd00:10::1/64"),
 )
 PLACES = [p for p in places_of("host") if p.path[0] == "dnsmasq" and p.schema.get("type") != "boolean"]
 FILES = 400 if os.environ.get("TESTS_FULL") else 100

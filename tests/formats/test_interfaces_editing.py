@@ -145,7 +145,8 @@ def _family(text: str) -> str:
 
 def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
     """The file, edited. Netmasks count over all stanzas of an interface, so one of another stanza may be in the
-    way, which is refused. So is an address for the port of a bridge, and what would wake a stanza that is ignored.
+    way, which is refused. So is an address for the port of a bridge, DHCP for `lo`, and what would wake a stanza that
+    is ignored.
     Without any of these there is no such reason."""
     try:
         return edit(data, [change])
@@ -155,6 +156,7 @@ def edited(data: bytes, change: SetStanza | RemoveStanza) -> bytes:
         now = load({MAIN_FILE: data})
         assume(b"netmask" not in data and change.name not in own and change.name not in boot_ports(now))
         assume(not now.ignored)
+        assume(change.name != "lo" or not wanted.dynamic)
         raise
 
 

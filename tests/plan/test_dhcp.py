@@ -109,3 +109,12 @@ def test_ipv6_from_elsewhere_that_leaves_the_spec_leaves_the_file() -> None:
     plan = make_plan(less, LastApplied.from_json(both.as_json()), host)
     assert [(d.difference.field, d.moved) for d in plan.drifts] == [("dynamic", "git")]
     assert any(b"iface enp1s0 inet6 manual" in text for text in plan.blobs.values())
+
+
+def test_the_classic_ifupdown_sets_no_mtu_beside_dhcp_and_the_plan_says_so() -> None:
+    want = desired("interfaces:\n  enp1s0: {dhcp: true, mtu: 1400}\n")
+    host = host_of(want, BY_DHCP, by_dhcp=True)
+    classic = {**host.packages, "ifupdown2": Absent(), "ifupdown": Seen("0.8.41")}
+    plan = make_plan(want, LastApplied(), replace(host, packages=classic))
+    assert not any(step.fact == f"file:{MAIN}" for step in plan.steps)
+    assert any("ifupdown sets no MTU of enp1s0" in note and "Fix: remove `mtu`" in note for note in plan.notes)

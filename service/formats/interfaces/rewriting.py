@@ -244,8 +244,8 @@ class _Rewriting:
             patch.replace(stanza.first_line, stanza.head_last_line, f"iface {stanza.written} {stanza.family} {method}")
             return
         text = patch.line(stanza.first_line)
-        new = re.sub(r"^(\s*\S+\s+\S+\s+\S+\s+)\S+", lambda m: m[1] + method, text)
-        patch.replace(stanza.first_line, stanza.first_line, new)
+        new, count = re.subn(r"^(\s*\S+\s+\S+\s+\S+\s+)\S+", lambda m: m[1] + method, text)
+        patch.replace(stanza.first_line, stanza.first_line, new if count else f"{text.rstrip()} {method}")
 
     def put(self, key: str, value: str, family: str) -> None:
         """A new address or gateway goes into the stanza of its family, else into one without family, else a new one."""
