@@ -36,7 +36,7 @@ MOST_ENTERED, MOST_ONE_EACH = 108, 64
 the next boot, with programs and single interfaces, adds six. Leases that clones
 share, and addresses that dnsmasq cannot use, have a file each. Guests that are made add three, sites four.
 VLANs, bonds, addresses from elsewhere, what IPv6 needs on its way and ranges of DHCPv6 add six. Cards by their MAC
-address, the links of the way in and the units of the next boot add three.
+address, the links of the SSH connection and the units of the next boot add three.
 Rounds in which nothing changed add one, whether an apply may begin adds five,
 and five what a rollout keeps and what is removed of a firewall. The log adds one, for the id of an apply in its lines,
 and one writes what happens in an apply, apart from what confirms it.
