@@ -132,9 +132,16 @@ def test_it_is_there_again_after_a_reboot(published: Story) -> None:
     assert published.drift() == []
 
 
-def test_a_host_that_forwards_goes_on_to_learn_its_default_route(published: Story) -> None:
-    story = published
-    story.apply(story.spec(), "no IPv6")
+@pytest.fixture
+def unpublished(published: Story) -> Iterator[Story]:
+    """Nothing is published, and there is no IPv6; afterwards it is again as the other tests want it."""
+    published.apply(published.spec(), "no IPv6")
+    yield published
+    published.apply(spec(published), "publish box in both families again")
+
+
+def test_a_host_that_forwards_goes_on_to_learn_its_default_route(unpublished: Story) -> None:
+    story = unpublished
     story.host.sh("ip -6 route del default || true; sysctl -qw net.ipv6.conf.enp1s0.accept_ra=1")
     link = device(story, "provider", "198.51.100.1")
 
