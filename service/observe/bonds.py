@@ -6,8 +6,9 @@ from typing import Any
 from service.observe.part import LINK_NAME, Unreadable
 
 _VALUE = re.compile(
-    r"==> /sys/class/net/([^/\n]+)/bonding/(mode|miimon|xmit_hash_policy|lacp_rate|primary) <==\n([^\n]{0,64})\n"
+    r"==> /sys/class/net/([^/\n]+)/bonding/(mode|miimon|xmit_hash_policy|lacp_rate|primary) <==\n([^\n]{0,64})(?:\n|\Z)"
 )
+"""The kernel prints nothing, and no line, for a bond without a primary; that file may be the last one."""
 _NAMED = {"mode": "mode", "xmit_hash_policy": "xmit_hash_policy", "lacp_rate": "ad_lacp_rate"}
 _WORD = re.compile(r"([A-Za-z0-9.+-]{1,20}) \d{1,2}")
 

@@ -54,6 +54,11 @@ def test_a_bond_with_another_port_is_not_as_wanted_though_a_bridge_would_be() ->
     assert same("link:bond0", {"type": "bond", "ports": found["ports"]}, found)
 
 
+def test_a_bond_without_a_primary_is_read_where_its_file_is_the_last_one() -> None:
+    assert bonds_of(SYSFS[:-1])["bond0"] == bonds_of(SYSFS)["bond0"]
+    assert bonds_of(SYSFS[:-1])["bond0"]["primary"] == ""
+
+
 class Kernel:
     """`ip` on a host with one bond: it does what the bonding driver does with ports, and keeps each call."""
 
