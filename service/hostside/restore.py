@@ -50,6 +50,7 @@ def restore(transaction: Transaction, cause: str, at_boot: bool = False) -> dict
     facts = _to_restore(transaction, snapshot["facts"], at_boot)
     setter = transaction.setter("old", snapshot["detail"])
     setter.units.no_block = at_boot
+    setter.network.is_back = True
     setter.units.unsure = {
         e["fact"][5:] for e in transaction.steps if e["fact"].startswith("unit:") and e["state"] in cut
     }
@@ -163,9 +164,6 @@ def _restore_round(
             point(transaction.host, ("boot-" if at_boot else "") + "restore-" + kind)
     current.attempt(setter.units.reload)
     return current.errors, [f"what nginx has loaded is not known: {why}" for why in current.away.values()]
-
-
-RANK = {"bridge": 0, "bond": 1}  # a bridge is there before a bond is put into it, a bond before a card
 
 
 def _of_kind(facts: dict[str, Json], kind: str) -> list[tuple[str, Json]]:

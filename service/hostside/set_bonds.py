@@ -19,11 +19,13 @@ PAUSE_S = 0.1
 
 
 class BondSetter:
-    """Sets bonds with `ip` (given as a function of its words)."""
+    """Sets bonds with `ip` (given as a function of its words). `is_back`: a rollback, which brings back what was there,
+    without a link and without the ports that went away meanwhile."""
 
-    def __init__(self, host: Host, ip: Callable[..., None]) -> None:
+    def __init__(self, host: Host, ip: Callable[..., None], is_back: bool = False) -> None:
         self.host = host
         self.ip = ip
+        self.is_back = is_back
 
     def add(self, name: str, wanted: Json, mac: str) -> Json:
         """Make a bond without ports; what the kernel then has."""
@@ -77,7 +79,9 @@ class BondSetter:
         there = [port["name"] for port in links[name].get("ports", [])]
         goal = [port["name"] for port in wanted["ports"]]
         missing = [port for port in goal if port not in links]
-        if missing:
+        if self.is_back:
+            goal = [port for port in goal if port in links]
+        elif missing:
             raise Trouble(f"there is no link {', '.join(missing)} to put into {name}")
         new, old = [p for p in goal if p not in there], [p for p in there if p not in goal]
         for port in new:
@@ -86,7 +90,7 @@ class BondSetter:
             self.ip("link", "set", "dev", port, "master", name)
         for port in goal:
             self.ip("link", "set", "dev", port, "up")
-        if old and goal:
+        if old and goal and not self.is_back:
             self._wait_for_a_link(name, goal)
         for port in old:  # the kernel sets down what leaves a bond
             self.ip("link", "set", "dev", port, "nomaster")

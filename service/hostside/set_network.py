@@ -38,6 +38,8 @@ class NetworkSetter:
     def __init__(self, host: Host, detail: dict[str, Json]) -> None:
         self.host = host
         self.detail = detail
+        self.is_back = False
+        """Whether this is a rollback."""
 
     def ip(self, *words: str) -> None:
         must(self.host, ["ip", *words])
@@ -58,7 +60,7 @@ class NetworkSetter:
         if wanted.get("type", now["type"]) != now["type"]:
             raise Trouble(f"{name} is of type {now['type']}, not {wanted['type']}")
         if now["type"] == "bond":
-            BondSetter(self.host, self.ip).set(name, wanted, now)
+            BondSetter(self.host, self.ip, self.is_back).set(name, wanted, now)
         else:
             self._set_bridge_options(name, wanted, now)
         if "master" in wanted and wanted["master"] != now["master"]:

@@ -135,6 +135,15 @@ def test_the_last_port_with_a_link_stays_where_the_new_one_has_none(
     assert not [words for words in kernel.words() if "nomaster" in words]
 
 
+def test_a_rollback_brings_a_port_back_that_has_no_link_and_leaves_out_one_that_is_no_more(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, {"a0", "a1"})
+    setter = NetworkSetter(kernel.host, {"mac": {}})
+    setter.is_back = True
+    setter.set_link("bond0", wanted("a2", "a3"))
+    after = links_from_json(list(json.loads(kernel.state.read_text()).values()))["bond0"]
+    assert after["ports"] == [{"name": "a2", "up": True}]
+
+
 def test_the_mode_changes_while_the_bond_is_down_and_has_no_ports(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path, {"a0", "a1"})
     setter = NetworkSetter(kernel.host, {"mac": {}})
