@@ -79,6 +79,20 @@ def self_vids_from_json(links: list[dict[str, Json]], vlans: list[dict[str, Json
     return found
 
 
+def port_vids_from_json(links: list[dict[str, Json]], vlans: list[dict[str, Json]]) -> dict[str, Json]:
+    """The VLANs of each port of a VLAN-aware bridge: {port: [its bridge, [[first, last, is pvid, is untagged], …]]}.
+    The kernel forgets them when the port leaves the bridge. Pure."""
+    aware = self_vids_from_json(links, [])
+    masters = {link["ifname"]: link["master"] for link in named(links) if link.get("master") in aware}
+    found: dict[str, Json] = {name: [bridge, []] for name, bridge in masters.items()}
+    for entry in vlans:
+        for vlan in entry.get("vlans", []) if entry.get("ifname") in found else []:
+            flags = vlan.get("flags", [])
+            words = [vlan["vlan"], vlan.get("vlanEnd", vlan["vlan"]), "PVID" in flags, "Egress Untagged" in flags]
+            found[entry["ifname"]][1].append(words)
+    return found
+
+
 BOND_WORDS = {"miimon": "miimon", "hash_policy": "xmit_hash_policy", "lacp_rate": "lacp_rate", "primary": "primary"}
 """Settings of a bond: our name, and the word of ip-link(8)."""
 

@@ -16,6 +16,7 @@ from service.hostside.canonical import (
     masquerade_counts,
     masquerade_name,
     nft_normal,
+    port_vids_from_json,
     self_vids_from_json,
     show_properties,
     static_addresses,
@@ -51,10 +52,14 @@ class HostLook:
 
     def self_vids(self) -> dict[str, list[int]]:
         links = self.ip("-d", "link", "show")
-        if not self_vids_from_json(links, []):
-            return {}
-        vlans = self.source("bridge", lambda: json_output(self.host, ["bridge", "-j", "vlan", "show"]))
-        return self_vids_from_json(links, vlans)
+        return self_vids_from_json(links, self._vlans()) if self_vids_from_json(links, []) else {}
+
+    def port_vids(self) -> dict[str, Json]:
+        links = self.ip("-d", "link", "show")
+        return port_vids_from_json(links, self._vlans()) if self_vids_from_json(links, []) else {}
+
+    def _vlans(self) -> list[dict[str, Json]]:
+        return list(self.source("bridge", lambda: json_output(self.host, ["bridge", "-j", "vlan", "show"])))
 
     def addresses(self) -> dict[str, list[str]]:
         return addresses_from_json(self.ip("addr", "show"))
@@ -141,10 +146,11 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     "routes": [[family, [words of ip route]], …], every static route of table main.
     "addresses": {name: {address: [words]}}. "mac": {bridge or VLAN: address}.
     "self_vids": {VLAN-aware bridge: [the VLANs that it takes part in itself]}.
+    "port_vids": the VLANs of the ports of these bridges (`port_vids_from_json`).
     "forwarding": {key of the whole host: [its value, {path of an interface's own setting: value}]}.
     A snapshot adds "changed": {path: [sha256, mtime in ns]} of its files.
     """
-    detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}, "self_vids": {}}
+    detail: dict[str, Json] = {"routes": [], "addresses": {}, "mac": {}, "self_vids": {}, "port_vids": {}}
     detail["forwarding"] = {
         key: [facts[f"sysctl:{key}"], link_forwarding(host, folder)]
         for key, folder in ALL_FORWARDING.items()
@@ -161,7 +167,7 @@ def capture_detail(host: Host, facts: dict[str, Json]) -> dict[str, Json]:
     for link in seen.ip("addr", "show"):
         words = {f"{a['local']}/{a['prefixlen']}": _address_words(a) for a in static_addresses(link)}
         detail["addresses"][link.get("ifname", "")] = words
-    detail["self_vids"] = seen.self_vids()
+    detail["self_vids"], detail["port_vids"] = seen.self_vids(), seen.port_vids()
     for link in seen.ip("-d", "link", "show"):
         if link.get("linkinfo", {}).get("info_kind") in ("bridge", "bond", "vlan"):
             detail["mac"][link["ifname"]] = link.get("address")

@@ -158,6 +158,8 @@ def _restore_round(
         current.put_all_back(mine)
         if kind == "file":
             current.attempt(setter.units.reload)
+        if kind == "link" and mine:
+            current.attempt(setter.network.set_port_vids, [fact[5:] for fact, _ in mine])
         if kind == "routes" and mine:
             current.attempt(setter.network.set_other_routes)
         if mine and not (at_boot and kind not in ("file", "unit")):

@@ -117,6 +117,19 @@ class NetworkSetter:
     def _self_vid(self, verb: str, bridge: str, number: int) -> None:
         must(self.host, ["bridge", "vlan", verb, "dev", bridge, "vid", str(number), "self"])
 
+    def set_port_vids(self, names: list[str]) -> None:
+        """The VLANs of ports that are in the VLAN-aware bridge in which they were: the kernel forgets them when a port
+        leaves, and no packet of them would pass it."""
+        before = {name: self.detail.get("port_vids", {}).get(name) for name in names}
+        if not any(before.values()):
+            return
+        now = HostLook(self.host).port_vids()
+        for name, wanted in [(n, b[1]) for n, b in before.items() if b and n in now and now[n][0] == b[0]]:
+            for verb, some in (("del", [v for v in now[name][1] if v not in wanted]), ("add", wanted)):
+                for vlan in some:
+                    if verb == "del" or vlan not in now[name][1]:
+                        must(self.host, ["bridge", "vlan", verb, "dev", name, *vid_words(vlan, verb)])
+
     def _set_ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
         there = {port["name"] for port in now.get("ports", [])}
         for port in wanted.get("ports", []):
@@ -260,6 +273,13 @@ class NetworkSetter:
         for _ in range(wanted - len(rules)):
             plain = ["-s", source, "-o", out, "-j", "MASQUERADE"]
             must(self.host, [program, "-w", "5", "-t", "nat", "-A", "POSTROUTING", *plain])
+
+
+def vid_words(vlan: list[Json], verb: str) -> list[str]:
+    """A VLAN of a port, or a range of them, in the words of bridge(8)."""
+    first, last, is_pvid, is_untagged = vlan
+    flags = ["pvid"] * is_pvid + ["untagged"] * is_untagged if verb == "add" else []
+    return ["vid", str(first) if first == last else f"{first}-{last}", *flags]
 
 
 def is_another_vlan(wanted: Json, now: Json) -> bool:

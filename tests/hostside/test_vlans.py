@@ -66,6 +66,19 @@ def test_another_vlan_that_somebody_made_under_the_name_gives_way_to_the_old_one
     assert links(scratch)["vmbr0.20"] == THERE
 
 
+def test_a_port_that_left_a_vlan_aware_bridge_comes_back_with_its_vlans(scratch: Scratch) -> None:
+    vids: Any = [{"vlan": 2, "flags": ["PVID"]}, {"vlan": 20, "vlanEnd": 30, "flags": []}]
+    more: Any = {"vmbr1": dict(links(scratch)["vmbr0"])}
+    more["enp1s0"] = links(scratch)["enp1s0"] | {"master": "vmbr0", "port_vids": vids}
+    old = links(with_links(scratch, vids=[1, 20], **more))
+    taken: Any = {"type": "bridge", "ports": [{"name": "enp1s0", "up": True}]}
+    assert apply(scratch, {"type": "bridge"}, taken, "vmbr1")["state"] == "applied"
+    assert links(scratch)["enp1s0"]["master"] == "vmbr1"
+    assert "port_vids" not in links(scratch)["enp1s0"]
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert links(scratch) == old
+
+
 def test_a_card_is_never_deleted(scratch: Scratch) -> None:
     answer = apply(scratch, {"type": "other"}, None, "enp1s0")
     assert answer["state"] == "rolled_back"

@@ -78,8 +78,10 @@ def set_link(links: Any, link: Any, words: list[str]) -> None:
         link["up"] = words == ["up"]
     elif words == ["nomaster"]:
         link["master"] = None
+        link.pop("port_vids", None)
     elif words[0] == "master" and words[1] in links:
         link["master"] = words[1]
+        link.pop("port_vids", None)
     elif words[0] == "mtu":
         link["mtu"] = int(words[1])
     elif words[:3] == ["type", "bridge", "stp_state"]:
@@ -148,11 +150,27 @@ def ip(call: Call, words: list[str]) -> None:
         call.save("kernel.json", kernel)
 
 
+def port_vlans(link: Any) -> list[Any]:
+    """Those of a port of a VLAN-aware bridge: the VLAN 1 alone when it comes."""
+    found: list[Any] = link.get("port_vids", [{"vlan": 1, "flags": ["PVID", "Egress Untagged"]}])
+    return found
+
+
 def bridge(call: Call, words: list[str]) -> None:
     kernel = call.load("kernel.json")
     aware = {name: link for name, link in kernel["links"].items() if "vids" in link}
+    ports = {n: link for n, link in kernel["links"].items() if link["master"] in aware}
     if words == ["-j", "vlan", "show"]:
-        call.say(json.dumps([{"ifname": n, "vlans": [{"vlan": v} for v in link["vids"]]} for n, link in aware.items()]))
+        shown = [{"ifname": n, "vlans": [{"vlan": v} for v in link["vids"]]} for n, link in aware.items()]
+        call.say(json.dumps([*shown, *({"ifname": n, "vlans": port_vlans(link)} for n, link in ports.items())]))
+    elif words[0] == "vlan" and words[2] == "dev" and words[3] in ports and words[4] == "vid":
+        have = port_vlans(ports[words[3]])
+        first, _, last = words[5].partition("-")
+        flags = {"pvid": "PVID", "untagged": "Egress Untagged"}
+        vlan = {"vlan": int(first), **({"vlanEnd": int(last)} if last else {}), "flags": [flags[w] for w in words[6:]]}
+        have = [one for one in have if one["vlan"] != vlan["vlan"]]
+        ports[words[3]]["port_vids"] = [*have, vlan] if words[1] == "add" else have
+        call.save("kernel.json", kernel)
     elif words[0] == "vlan" and words[2] == "dev" and words[4] == "vid" and words[6:] == ["self"]:
         vids = aware[words[3]]["vids"]
         {"add": vids.append, "del": vids.remove}[words[1]](int(words[5]))
