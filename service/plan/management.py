@@ -189,8 +189,9 @@ def after(now: Picture, steps: Sequence[Step]) -> Picture:
         elif kind == "routes":
             routes = route_pairs(step.after)
         elif kind == "link" and step.after is None:
-            addresses.pop(name, None)
-            enslaved = {port: master for port, master in enslaved.items() if name not in (port, master)}
+            for gone in {name, *(link for link, parent in below.items() if parent == name)}:  # VLANs go along
+                addresses.pop(gone, None)
+                enslaved = {port: master for port, master in enslaved.items() if gone not in (port, master)}
         elif kind == "link" and isinstance(step.after, dict):
             up = step.after.get("up")
             down = (down - {name}) if up else (down | {name} if up is False else down)

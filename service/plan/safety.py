@@ -11,6 +11,7 @@ from service.model.plans import Refusal
 from service.model.states import Seen
 from service.observe.at_boot import LEFT_OVER, is_change_pending, renamed_at_boot
 from service.observe.runner import FIX, runner_of
+from service.plan.management import picture
 from service.plan.sdn import sdn_clashes
 from service.resources.desired import Desired
 from service.resources.traits import BroughtUp, OnlyWatched, having
@@ -31,6 +32,7 @@ def refusals(
         yield from left_over(steps, observed)
         if any(isinstance(observed.texts.get(path), Seen) for path in pve_sdn.FILES):
             yield from sdn_clashes(steps, observed)
+        yield from going_along(steps, observed)
         yield from too_much(steps, observed)
 
 
@@ -125,6 +127,25 @@ def too_much(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]
             f"{len(removed)} of {len(bridges)} bridges would be removed",
             hint="remove them in smaller commits",
         )
+
+
+def going_along(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
+    """VLANs of others on a bond that is removed: the kernel removes them with it, and no rollback knows of them. The
+    same on a bridge is refused where the bridge is compared."""
+    removed = {
+        step.fact.removeprefix("link:") for step in steps if step.fact.startswith("link:") and step.after is None
+    }
+    below = picture(observed).below if removed else {}
+    for name in sorted(removed):
+        seen = observed.fact(f"link:{name}")
+        is_bond = isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("type") == "bond"
+        above = sorted(vlan for vlan, link in below.items() if link == name and vlan not in removed)
+        if is_bond and above:
+            yield Refusal(
+                "no-way",
+                f"the VLAN{'s' * (len(above) > 1)} {', '.join(above)} on {observed.host} would go with {name}",
+                hint=f"remove it there with `ip link del {above[0]}`, or keep {name} in the spec",
+            )
 
 
 def is_bridge(value: object) -> bool:

@@ -105,6 +105,23 @@ def test_after_a_port_came_the_file_and_the_kernel_have_it() -> None:
     assert written.value == FILE.replace(b"enp1s0 enp2s0", b"enp1s0 enp2s0 enp3s0")
 
 
+def test_a_bond_with_a_vlan_of_others_on_it_is_not_removed() -> None:
+    before = desired_from(SPEC.format(ports="enp1s0, enp2s0", mode="active-backup"))
+    host = bonded(SPEC.format(ports="enp1s0, enp2s0", mode="active-backup"), {})
+    facts: dict[str, Observed[Json]] = {
+        "link:bond0.20": Seen(link(type="vlan", parent="bond0", id=20)),
+        "addresses:bond0": Seen([]), "addresses:bond0.20": Seen(["198.51.100.11/24"]),
+        "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "bond0.20"}]),
+    }  # fmt: skip
+    plan = make_plan(
+        desired_from("interfaces: {enp1s0: {}}"), LastApplied(before.wishes, exists=True),
+        replace(host, facts={**host.facts, **facts}),
+    )  # fmt: skip
+    said = [refusal.what for refusal in plan.refusals]
+    assert any("the VLAN bond0.20 on pve1 would go with bond0" in what for what in said), said
+    assert any("would be removed from bond0.20" in what for what in said), said
+
+
 def test_the_next_boot_loses_the_way_where_no_stanza_makes_the_bond() -> None:
     text = SPEC.format(ports="enp1s0, enp2s0", mode="active-backup")
     host = bonded(text, USUAL)
