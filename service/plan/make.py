@@ -169,8 +169,10 @@ def by_type(compared: Sequence[Compared[Resource]]) -> list[tuple[type[Resource]
 
 
 def kept(parts: Sequence[Contribution], steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The facts to keep, without those that a step changes, and none where no step could disturb them."""
+    """The facts to keep, without those that a step changes or takes along, and none where no step could disturb
+    them."""
     changed = {step.fact for step in steps}
+    changed |= {f"addresses:{fact[5:]}" for fact in (s.fact for s in steps if s.after is None) if fact[:5] == "link:"}
     disturbed = any(fact.startswith(("link:", "addresses:")) for fact in changed)
     return tuple(step for part in parts for step in part.keep if disturbed and step.fact not in changed)
 

@@ -12,7 +12,7 @@ from service.model.plans import Refusal
 from service.model.states import Absent, Json, Observed, Seen
 from service.resources.desired import LastApplied
 from service.resources.generated import made_by_sdn
-from service.resources.links import no_such_interface, port_names
+from service.resources.links import no_such_interface, port_names, vlans_on
 from service.resources.resource import Compared, Contribution, Phase, Wishes, field_difference, field_of
 
 MADE = ("bridge", "bond")
@@ -92,11 +92,22 @@ class BondLink:
                 refusals.append(Refusal("not-ours", what, hint="give the bond another name, such as bond1"))
                 continue
             steps.append((Phase.LINK, link.step(value, [d.field for d in different])))
-            if not link.gone and {d.field for d in different} & {*NEED_DOWN}:
-                held = observed.fact(f"addresses:{link.name}")
+            for name in link.going_down({d.field for d in different}, observed):
+                held = observed.fact(f"addresses:{name}")
                 if isinstance(held, Seen) and held.value:  # IPv6 ones go when a link goes down
-                    keep.append(Step(f"addresses:{link.name}", held.value, held.value, "the addresses stay"))
+                    keep.append(Step(f"addresses:{name}", held.value, held.value, "the addresses stay"))
         return Contribution(steps=tuple(steps), keep=tuple(keep), refusals=tuple(refusals))
+
+    def going_down(self, fields: set[str], observed: HostObserved) -> Iterator[str]:
+        """What goes down for a moment and comes up again: the bond and the VLANs on it, and those on a new port."""
+        if self.gone:
+            return
+        if fields & {*NEED_DOWN}:
+            yield from (self.name, *vlans_on(self.name, observed))
+        there = port_names(field_of(observed.fact(self.id), "ports"))
+        for port in self.bond.ports:
+            if port not in there:
+                yield from vlans_on(port, observed)
 
     @classmethod
     def retired(cls, wanted: Sequence[Self], base: LastApplied) -> Iterator[Self]:

@@ -122,6 +122,28 @@ def test_a_bond_with_a_vlan_of_others_on_it_is_not_removed() -> None:
     assert any("would be removed from bond0.20" in what for what in said), said
 
 
+def test_the_addresses_of_vlans_stay_where_what_is_below_them_goes_down_for_a_moment() -> None:
+    text = SPEC.format(ports="enp1s0, enp2s0, enp3s0", mode="balance-alb")
+    host = bonded(text, {})
+    facts: dict[str, Observed[Json]] = {
+        "addresses:bond0": Seen(["198.51.100.11/24", "2001:db8::1/64"]),
+        "link:bond0.20": Seen(link(type="vlan", parent="bond0", id=20)),
+        "addresses:bond0.20": Seen(["2001:db8:20::1/64"]),
+        "link:enp3s0.30": Seen(link(type="vlan", parent="enp3s0", id=30)),
+        "addresses:enp3s0.30": Seen(["2001:db8:30::1/64"]),
+    }
+    plan = make_plan(desired_from(text), LastApplied(), replace(host, facts={**host.facts, **facts}))
+    kept = {step.fact: step.after for step in plan.keep}
+    assert kept["addresses:bond0.20"] == ["2001:db8:20::1/64"]
+    assert kept["addresses:enp3s0.30"] == ["2001:db8:30::1/64"]
+    before = desired_from(text + "vlans: {bond0.20: {}}\n")
+    without = make_plan(
+        desired_from(text), LastApplied(before.wishes, exists=True), replace(host, facts={**host.facts, **facts})
+    )
+    assert "link:bond0.20" in {step.fact for step in without.steps}
+    assert "addresses:bond0.20" not in {step.fact for step in without.keep}
+
+
 def test_the_next_boot_loses_the_way_where_no_stanza_makes_the_bond() -> None:
     text = SPEC.format(ports="enp1s0, enp2s0", mode="active-backup")
     host = bonded(text, USUAL)
