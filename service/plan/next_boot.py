@@ -275,14 +275,15 @@ def breaks(path: ManagementPath, live: Picture, boot: BootPicture, observed: Hos
         if unit != "ssh" or not isinstance(observed.listeners, Seen) or listens(observed.listeners.value, path):
             found["unit", unit] = f"{AT_BOOT} {what}"
     device = carrier(path, live)
-    if not device or device in boot.dynamic or runner.is_foreign or device in runner.kept:
+    if not device or runner.is_foreign or device in runner.kept:
         return found
-    if lost := address_lost(path, device, live, boot):
+    is_given = device in boot.dynamic and device not in boot.enslaved  # the address and the route come from elsewhere
+    if not is_given and (lost := address_lost(path, device, live, boot)):
         return {**found, ("address", *unclear(text for name, text in boot.opaque if name == device)): lost}
     if lost := vlan_lost(device, observed, boot):
         found["vlan", device] = lost
     found |= ports_lost(live.below.get(device, device), live, boot)
-    if lost := route_lost(path, live, boot):
+    if not is_given and (lost := route_lost(path, live, boot)):
         found["route", *unclear(text for _, text in boot.opaque)] = lost
     return found
 

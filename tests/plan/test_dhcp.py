@@ -8,7 +8,7 @@ from service.model.states import Absent, Json, Seen
 from service.plan.make import make_plan
 from service.resources.desired import Desired, LastApplied
 from service.resources.files import sha256
-from tests.laws.host import after_plan, bare_host
+from tests.laws.host import after_plan, bare_host, link
 from tests.laws.specs import desired_from
 
 LO = "auto lo\niface lo inet loopback\n\n"
@@ -118,3 +118,26 @@ def test_the_classic_ifupdown_sets_no_mtu_beside_dhcp_and_the_plan_says_so() -> 
     plan = make_plan(want, LastApplied(), replace(host, packages=classic))
     assert not any(step.fact == f"file:{MAIN}" for step in plan.steps)
     assert any("ifupdown sets no MTU of enp1s0" in note and "Fix: remove `mtu`" in note for note in plan.notes)
+
+
+BRIDGE_BY_DHCP = LO + (
+    "auto enp1s0\niface enp1s0 inet manual\n\nauto vmbr0\niface vmbr0 inet dhcp\n"
+    "\tbridge-ports enp1s0\n\tbridge-stp off\n\tbridge-fd 0\n"
+)
+
+
+def bridged_by_dhcp(want: Desired) -> HostObserved:
+    """A host that is reached over a bridge by DHCP."""
+    host = host_of(want, BRIDGE_BY_DHCP, by_dhcp=True)
+    bridge = link(type="bridge", stp=False, forward_delay_s=0, ports=[{"name": "enp1s0", "up": True}])
+    facts = {
+        **host.facts, "link:vmbr0": Seen(bridge), "link:enp1s0": Seen(link(master="vmbr0")), "addresses:vmbr0": Seen([]),
+        "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "vmbr0"}]),
+    }  # fmt: skip
+    return replace(host, facts=facts, dynamic={"vmbr0": ("198.51.100.11/24",)})
+
+
+def test_a_bridge_by_dhcp_keeps_the_port_that_carries_the_way_at_the_next_boot() -> None:
+    kept, lost = desired(BRIDGED), desired(BRIDGED.replace("[enp1s0]", "[]"))
+    assert make_plan(kept, LastApplied(), bridged_by_dhcp(kept)).refusals == ()
+    assert "enp1s0 is not a port of vmbr0" in told(make_plan(lost, LastApplied(), bridged_by_dhcp(lost)))
