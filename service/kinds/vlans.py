@@ -141,7 +141,7 @@ def said_by(name: str) -> tuple[str, int]:
 
 def mtu_of(name: str, host: HostSpec) -> int | None:
     """The MTU that the spec gives a link; None: that of the device."""
-    for section in ("interfaces", "bridges"):
+    for section in ("interfaces", "bridges", "bonds"):
         written = host.sections.get(section)
         if isinstance(written, Mapping) and name in written:
             mtu: int | None = written[name].mtu

@@ -131,7 +131,8 @@ def bridged_by_dhcp(want: Desired) -> HostObserved:
     host = host_of(want, BRIDGE_BY_DHCP, by_dhcp=True)
     bridge = link(type="bridge", stp=False, forward_delay_s=0, ports=[{"name": "enp1s0", "up": True}])
     facts = {
-        **host.facts, "link:vmbr0": Seen(bridge), "link:enp1s0": Seen(link(master="vmbr0")), "addresses:vmbr0": Seen([]),
+        **host.facts, "link:vmbr0": Seen(bridge), "link:enp1s0": Seen(link(master="vmbr0")),
+        "addresses:vmbr0": Seen([]),
         "routes:default": Seen([{"family": 4, "via": "198.51.100.1", "dev": "vmbr0"}]),
     }  # fmt: skip
     return replace(host, facts=facts, dynamic={"vmbr0": ("198.51.100.11/24",)})
