@@ -29,13 +29,7 @@ from service.model.facts import Step
 from service.model.observed import HostObserved, ManagementPath
 from service.model.plans import Refusal, RefusalRule
 from service.model.states import Seen, Unknown
-from service.observe.at_boot import (
-    LOADERS,
-    interfaces_config,
-    interfaces_of,
-    program_of,
-    texts_of,
-)
+from service.observe.at_boot import LOADERS, interfaces_config, interfaces_of, program_of, texts_of
 from service.observe.cards import Pinned, pinned_at_boot, pinned_for_files, present_name
 from service.observe.runner import OTHERS, STARTS, runner_of
 from service.plan.management import (
@@ -107,7 +101,7 @@ def next_boot_refusals(
     now_breaks = breaks(path, live, now_boot, observed)
     then_breaks = breaks(path, after(live, steps), then_boot, observed)
     worse = [what for key, what in then_breaks.items() if key not in now_breaks]
-    worse += becomes_dynamic(path, live, now_boot, then_boot)
+    worse += [*becomes_dynamic(path, live, now_boot, then_boot), *other_card(path, live, now_boot, then_boot)]
     return tuple(Refusal(RULE, what, hint=KEEP) for what in (*worse, *second_writers(observed, steps)))
 
 
@@ -120,6 +114,19 @@ def becomes_dynamic(path: ManagementPath, live: Picture, now: BootPicture, then:
             f"reaches this host, and nothing proves which one that is. Fix: change the stanza on the host's console "
             f"(`ifdown {device}`, edit, `ifup {device}`). Once the service reaches the host there, the spec may say so"
         )
+
+
+def other_card(path: ManagementPath, live: Picture, now: BootPicture, then: BootPicture) -> Iterator[str]:
+    """A bond has the MAC address of one of its ports, and by that a server knows whom it gives the address."""
+    device = carrier(path, live)
+    if device in then.dynamic and path.server in hosts_of(live.dynamic.get(device, ())):
+        low = {device, live.below.get(device, device)}
+        bonds = {bond for bond in now.bonds if bond in low or now.enslaved.get(bond) in low}
+        for port in sorted(p for p, bond in now.enslaved.items() if bond in bonds and then.enslaved.get(p) != bond):
+            yield (
+                f"{AT_BOOT} {now.enslaved[port]} does without {port}, and may have another MAC address: a server gives "
+                f"{device} another address than {path.server} then, by which the service reaches this host"
+            )
 
 
 def second_writers(observed: HostObserved, steps: Sequence[Step]) -> Iterator[str]:

@@ -144,6 +144,21 @@ def test_the_addresses_of_vlans_stay_where_what_is_below_them_goes_down_for_a_mo
     assert "addresses:bond0.20" not in {step.fact for step in without.keep}
 
 
+def test_a_bond_by_dhcp_keeps_the_cards_that_it_may_have_its_mac_address_from() -> None:
+    text = "interfaces: {{enp1s0: {{}}, enp2s0: {{}}}}\n"
+    text += "bonds:\n  bond0: {{dhcp: true, ports: [{ports}], mode: active-backup}}\n"
+    file = FILE.replace(b"inet static\n\taddress 198.51.100.11/24\n\tgateway 198.51.100.1\n", b"inet dhcp\n")
+    for ports, refused in (("enp1s0, enp2s0", False), ("enp2s0", True)):
+        host = bonded(text.format(ports=ports), USUAL)
+        given = replace(
+            host, facts={**host.facts, "addresses:bond0": Seen([])}, dynamic={"bond0": ("198.51.100.11/24",)},
+            texts={**host.texts, "/etc/network/interfaces": Seen(file)},
+        )  # fmt: skip
+        said = [one.what for one in make_plan(desired_from(text.format(ports=ports)), LastApplied(), given).refusals]
+        assert any("bond0 does without enp1s0, and may have another MAC address" in what for what in said) == refused
+        assert refused or not said
+
+
 def test_the_next_boot_loses_the_way_where_no_stanza_makes_the_bond() -> None:
     text = SPEC.format(ports="enp1s0, enp2s0", mode="active-backup")
     host = bonded(text, USUAL)
