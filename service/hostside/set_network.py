@@ -125,10 +125,20 @@ class NetworkSetter:
             return
         now = HostLook(self.host).port_vids()
         for name, wanted in [(n, b[1]) for n, b in before.items() if b and n in now and now[n][0] == b[0]]:
-            for verb, some in (("del", [v for v in now[name][1] if v not in wanted]), ("add", wanted)):
-                for vlan in some:
-                    if verb == "del" or vlan not in now[name][1]:
-                        must(self.host, ["bridge", "vlan", verb, "dev", name, *vid_words(vlan, verb)])
+            self._set_vids(name, now[name][1], wanted)
+
+    def _take_over_vids(self, bridge: str, bond: Json, name: str) -> None:
+        """A bond that comes into a VLAN-aware bridge in place of its ports takes their VLANs over."""
+        inside = [self.detail.get("port_vids", {}).get(port["name"]) for port in bond.get("ports", [])]
+        wanted = next((vids for before, vids in filter(None, inside) if before == bridge), None)
+        now = HostLook(self.host).port_vids().get(name) if bond["type"] == "bond" and wanted is not None else None
+        if now is not None:
+            self._set_vids(name, now[1], wanted)
+
+    def _set_vids(self, name: str, now: Json, wanted: Json) -> None:
+        for verb, some in (("del", [v for v in now if v not in wanted]), ("add", [v for v in wanted if v not in now])):
+            for vlan in some:
+                must(self.host, ["bridge", "vlan", verb, "dev", name, *vid_words(vlan, verb)])
 
     def _set_ports(self, name: str, wanted: Json, now: Json, links: dict[str, dict[str, Json]]) -> None:
         there = {port["name"] for port in now.get("ports", [])}
@@ -138,6 +148,7 @@ class NetworkSetter:
             if port["name"] not in there:
                 self.ip("link", "set", "dev", port["name"], "master", name)
                 links = HostLook(self.host).links()
+                self._take_over_vids(name, links[port["name"]], port["name"])
             if port.get("up") and not links[port["name"]]["up"]:
                 self.ip("link", "set", "dev", port["name"], "up")
 

@@ -79,6 +79,24 @@ def test_a_port_that_left_a_vlan_aware_bridge_comes_back_with_its_vlans(scratch:
     assert links(scratch) == old
 
 
+def test_a_bond_in_place_of_a_port_of_a_vlan_aware_bridge_takes_over_its_vlans(scratch: Scratch) -> None:
+    vids: Any = [{"vlan": 2, "flags": ["PVID"]}, {"vlan": 20, "vlanEnd": 30, "flags": []}]
+    more: Any = {"bond0": links(scratch)["enp1s0"] | {"type": "bond"}}
+    more["enp1s0"] = links(scratch)["enp1s0"] | {"master": "vmbr0", "port_vids": vids}
+    old = links(with_links(scratch, vids=[1, 20], **more))
+    bond: Any = {"type": "bond", "mode": "active-backup", "ports": [{"name": "enp1s0", "up": True}]}
+    bridge: Any = {"type": "bridge", "ports": [{"name": "bond0", "up": True}]}
+    steps = [
+        scratch.step("link:bond0", {"type": "bond"}, bond),
+        scratch.step("link:vmbr0", {"type": "bridge"}, bridge),
+    ]
+    assert scratch.begin(scratch.document(steps=steps, checks=[], blobs={}, keep=[]))["state"] == "applied"
+    assert (links(scratch)["enp1s0"]["master"], links(scratch)["bond0"]["master"]) == ("bond0", "vmbr0")
+    assert links(scratch)["bond0"]["port_vids"] == vids
+    assert scratch.call("rollback", ID)["state"] == "rolled_back"
+    assert links(scratch) == old
+
+
 def test_a_card_is_never_deleted(scratch: Scratch) -> None:
     answer = apply(scratch, {"type": "other"}, None, "enp1s0")
     assert answer["state"] == "rolled_back"

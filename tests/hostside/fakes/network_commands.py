@@ -15,6 +15,8 @@ def show_links(kernel: Any) -> list[Any]:
         if link["type"] == "bridge":
             options = {"forward_delay": link["delay"], "stp_state": link["stp"], "vlan_filtering": int("vids" in link)}
             item["linkinfo"] = {"info_kind": "bridge", "info_data": options}
+        if link["type"] == "bond":
+            item["linkinfo"] = {"info_kind": "bond", "info_data": {"mode": "active-backup"}}
         if link["type"] == "vlan":
             item |= {"link": link["parent"], "linkinfo": {"info_kind": "vlan", "info_data": {"id": link["id"]}}}
         shown.append(item)
