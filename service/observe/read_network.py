@@ -58,7 +58,7 @@ def read_links(found: Mapping[str, Section], _watch: Watch) -> Part:
         _check_link(link)
         if link["ifname"] in vlans:
             number, below = vlans[link["ifname"]]
-            parent = None if "link_netnsid" in link else below
+            parent = None if "link_netnsid" in link else shown(below, MAX_NAME)
             link |= {"link": parent, "linkinfo": {"info_kind": "vlan", "info_data": {"id": number}}}
         options = bridges.get(link["ifname"])
         if options:

@@ -59,3 +59,10 @@ def test_the_host_reads_the_same_from_ip() -> None:
 
 def test_the_table_is_only_read_where_it_is() -> None:
     assert f'[ -e {VLANS} ] && set -- "$@" {VLANS}\n' in "".join(question(WATCH))
+
+
+def test_a_parent_with_hidden_characters_is_made_showable() -> None:
+    seen = read(links("vmbr0.20", table=TABLE.replace("| vmbr0\n", "| vm\x1bbr0\n"))).fact("link:vmbr0.20")
+    assert isinstance(seen, Seen)
+    assert isinstance(seen.value, dict)
+    assert seen.value["parent"] == "vmbr0"
