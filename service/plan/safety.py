@@ -130,17 +130,17 @@ def too_much(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]
 
 
 def going_along(steps: Sequence[Step], observed: HostObserved) -> Iterator[Refusal]:
-    """VLANs of others on a bond that is removed: the kernel removes them with it, and no rollback knows of them. The
-    same on a bridge is refused where the bridge is compared."""
+    """VLANs of others on a bond or a VLAN that is removed: the kernel removes them with it, and no rollback knows of
+    them. The same on a bridge is refused where the bridge is compared."""
     removed = {
         step.fact.removeprefix("link:") for step in steps if step.fact.startswith("link:") and step.after is None
     }
     below = picture(observed).below if removed else {}
     for name in sorted(removed):
         seen = observed.fact(f"link:{name}")
-        is_bond = isinstance(seen, Seen) and isinstance(seen.value, dict) and seen.value.get("type") == "bond"
+        sort = seen.value.get("type") if isinstance(seen, Seen) and isinstance(seen.value, dict) else None
         above = sorted(vlan for vlan, link in below.items() if link == name and vlan not in removed)
-        if is_bond and above:
+        if sort in ("bond", "vlan") and above:
             yield Refusal(
                 "no-way",
                 f"the VLAN{'s' * (len(above) > 1)} {', '.join(above)} on {observed.host} would go with {name}",

@@ -9,6 +9,7 @@ from service.model.observed import HostObserved
 from service.model.states import Absent, Json, Observed, Seen
 from service.plan.management import after, management_refusals, picture
 from service.plan.next_boot import next_boot_faults
+from service.plan.safety import going_along
 from service.resources.desired import Desired, LastApplied
 from tests.laws.host import bare_host, file_fact, link
 from tests.laws.specs import desired_from
@@ -53,6 +54,14 @@ def test_a_new_vlan_is_silent_on_a_card_that_is_down() -> None:
 def test_a_removed_vlan_takes_the_way_along() -> None:
     gone = Step("link:enp1s0.20", {"type": "vlan"}, None, "asked")
     assert any("would be removed from enp1s0.20" in what for what in refused(gone))
+
+
+def test_a_vlan_with_a_vlan_of_others_on_it_is_not_removed() -> None:
+    more: dict[str, Observed[Json]] = {"link:inner": Seen(link(type="vlan", parent="enp1s0.20", id=30))}
+    gone = Step("link:enp1s0.20", {"type": "vlan"}, None, "asked")
+    there = replace(host(), facts={**host().facts, **more})
+    assert [one.what for one in going_along([gone], there)] == ["the VLAN inner on pve1 would go with enp1s0.20"]
+    assert list(going_along([gone, Step("link:inner", {"type": "vlan"}, None, "asked")], there)) == []
 
 
 def on_bridge(*more: str, port: str = "") -> str:
