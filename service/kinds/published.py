@@ -113,18 +113,15 @@ def _nearest(address: str, own: tuple[tuple[str, str], ...]) -> tuple[str, str] 
 
 def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterator[Closed]:
     """Networks that leave under another address or hold what is published: forwarding is on for them, so neighbours
-    of the uplink could route into them.
+    of the uplink could route into them, and anybody on the internet into those of IPv6.
 
-    A network of IPv6 that leaves under its own addresses stays open: answers from the internet come to these addresses,
-    and to drop them would cut off its guests. The firewall says who may connect there.
+    Guests of IPv6 leave under their own addresses, so answers come to these; only new connections are dropped there.
     """
     found: dict[tuple[str, str], Closed] = {}
     for source, out in sorted({(claim.source, claim.out) for claim in claims if isinstance(claim, Masquerades)}):
         cause = f"{source} leaves through {out} under the address of {out}, and nobody there may connect to it"
         found[source, out] = Closed(out, source, cause)
     for one in published:
-        if one.family == 6:
-            continue
         cause = f"{one.name} in {one.network} can be reached from {one.interface} only by its published ports"
         found.setdefault((one.network, one.interface), Closed(one.interface, one.network, cause))
     yield from found.values()

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from service.firewall.host import Closed, HostFirewall
 from service.firewall.nft.guests import BRIDGE_TABLE, render_bridge_table
-from service.firewall.nft.table import FAMILY, TABLE, Table, closed_chain, render_table
+from service.firewall.nft.table import FAMILY, TABLE, Table, closed_chains, render_table
 from service.firewall.trace.host_trace import HostAnalyser
 from service.model.ceilings import Opening
 from service.model.observed import HostObserved, ManagementPath
@@ -79,7 +79,7 @@ class ClosedTable(OwnTable):
     @cached_property
     def table(self) -> Table | None:
         """The table as nft takes it and lists it."""
-        return Table((closed_chain(self.closed),)) if self.closed else None
+        return Table(tuple(closed_chains(self.closed))) if self.closed else None
 
     def derived(self) -> Iterator[tuple[str, str]]:
         """(thing, cause) of what nobody wrote."""

@@ -157,3 +157,17 @@ def test_a_host_that_forwards_goes_on_to_learn_its_default_route(unpublished: St
     story.host.sh("ip -6 route del default")
     story.field.wait_for(learned, "the host learns its route again", timeout_s=20)
     assert outside(story, 80) == INET
+
+
+def test_without_a_firewall_nobody_outside_gets_to_other_ports_and_guests_get_their_answers(published: Story) -> None:
+    lab, box = published.host.lab, published.guests["box"]
+    there = ["ip", "-6", "route", "replace", "fd00:10::/64", "via", OWN]
+    lab.run_in("provider", there, check=True)
+    published.apply(spec(published, FORWARDS.partition("firewall:")[0]), "publish box, and filter nothing")
+    try:
+        assert outside(published, 80) == INET
+        assert outside(published, 80, address=GUEST) == "silent"
+        assert box.exec(["ping", "-6", "-c", "1", "-W", "5", INET]).returncode == 0
+    finally:
+        published.apply(spec(published), "publish box behind a firewall again")
+        lab.run_in("provider", ["ip", "-6", "route", "del", "fd00:10::/64"], check=True)

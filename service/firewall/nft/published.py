@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_network
 
 from service.firewall.host import Closed
 from service.firewall.nft import parts as nft
-from service.firewall.nft.table import NftChain, NftLine, Table
+from service.firewall.nft.table import NftChain, NftLine, Table, closed_chains
 from service.firewall.terms.addresses import merged
 from service.firewall.terms.model import Family, Where
 from service.firewall.terms.names import PORTS_OF
@@ -24,7 +24,7 @@ from service.model.states import Json
 
 NAME = "inet passerelle_forwards"
 PUBLISHED = "published"
-_RAW, _DSTNAT, _OUTPUT, _SRCNAT = (-300, "raw"), (-100, "dstnat"), (-100, "-100"), (100, "srcnat")
+_DSTNAT, _OUTPUT, _SRCNAT = (-100, "dstnat"), (-100, "-100"), (100, "srcnat")
 
 NUMBERS = {name: number for number, name in PORTS_OF.items()}
 
@@ -122,12 +122,7 @@ def forwards_table(published: Sequence[Published], closed: Sequence[Closed]) -> 
 
 
 def _chains(published: Sequence[Published], closed: Sequence[Closed]) -> Iterator[NftChain]:
-    if closed:
-        lines = (
-            NftLine((nft.interface("in", c.interface), _within("daddr", (c.network,)), nft.DROP), c.cause)
-            for c in closed
-        )
-        yield NftChain("neighbours", tuple(lines), "prerouting", _RAW)
+    yield from closed_chains(closed, "neighbours")
     yield NftChain(PUBLISHED, tuple(_line(one) for one in published))
     there = (NftLine((nft.jump(PUBLISHED),), "what is published"),)
     yield NftChain("prerouting", there, "prerouting", _DSTNAT, type="nat")

@@ -31,11 +31,11 @@ from service.firewall.trace.matching import lines_of
 from service.firewall.trace.rule_ranges import address_ranges, set_ranges
 from service.firewall.trace.sets import Sets, build_sets
 
-__all__ = ["FAMILY", "TABLE", "NftChain", "NftLine", "Table", "closed_chain", "render_table", "set_ranges"]
+__all__ = ["FAMILY", "TABLE", "NftChain", "NftLine", "Table", "closed_chains", "render_table", "set_ranges"]
 
 REFUSE = "refuse"
 LOG_PREFIX = "passerelle: "
-_RAW = (-300, "raw")
+_RAW, _MANGLE = (-300, "raw"), (-150, "mangle")
 
 _ICMP_OF: dict[Family, Part] = {4: nft.protocol(ICMP), 6: nft.protocol(ICMPV6)}
 """nft takes these for their family's and does not list `meta nfproto` before them."""
@@ -46,19 +46,21 @@ def render_table(firewall: HostFirewall) -> Table:
     return Table(tuple(_Renderer(firewall, build_sets(firewall.levels)).chains()))
 
 
-def closed_chain(closed: Sequence[Closed]) -> NftChain:
-    """What nobody may send into these networks from these interfaces."""
-    lines = []
-    for one in closed:
-        net = ip_network(one.network)
-        ends = ((int(net.network_address), int(net.broadcast_address)),)
-        parts = (
-            nft.interface("in", one.interface),
-            nft.addresses(6 if net.version == 6 else 4, "daddr", ends),
-            nft.DROP,
-        )
-        lines.append(NftLine(parts, one.cause))
-    return NftChain(PREROUTING, tuple(lines), PREROUTING, _RAW)
+def closed_chains(closed: Sequence[Closed], name: str = PREROUTING) -> Iterator[NftChain]:
+    """What nobody may send into these networks from these interfaces. Answers to guests of IPv4 go to the host's own
+    address; those to guests of IPv6 come in as they are, so there only new connections are dropped, which are known
+    after conntrack (priority -200) and before what is published is sent on (-100)."""
+    for family, called, priority in ((4, name, _RAW), (6, f"{name}6", _MANGLE)):
+        lines = []
+        for one in closed:
+            net = ip_network(one.network)
+            if net.version == family:
+                ends = ((int(net.network_address), int(net.broadcast_address)),)
+                within = nft.addresses(6 if family == 6 else 4, "daddr", ends)
+                new = (nft.states("new"),) if family == 6 else ()
+                lines.append(NftLine((nft.interface("in", one.interface), within, *new, nft.DROP), one.cause))
+        if lines:
+            yield NftChain(called, tuple(lines), PREROUTING, priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,7 @@ class _Renderer:
 
     def chains(self) -> Iterator[NftChain]:
         yield NftChain(REFUSE, tuple(_refuse()))
-        if self.firewall.closed:
-            yield closed_chain(self.firewall.closed)
+        yield from closed_chains(self.firewall.closed)
         yield from called_chains(self.firewall, self.guest_rule, nft.jump(REFUSE))
         for direction, name in CHAIN_OF.items():
             policy = self.firewall.policy(direction)
