@@ -112,7 +112,7 @@ def _nearest(address: str, own: tuple[tuple[str, str], ...]) -> tuple[str, str] 
 
 
 def closed_of(claims: Sequence[Claim], published: Sequence[Published]) -> Iterator[Closed]:
-    """Networks that leave under another address or hold what is published: forwarding is on for them, so neighbours
+    """Networks that leave under another address or hold what is published. Forwarding is on for them, so neighbours
     of the uplink could route into them, and anybody on the internet into those of IPv6.
 
     Guests of IPv6 leave under their own addresses, so answers come to these; only new connections are dropped there.

@@ -47,9 +47,11 @@ def render_table(firewall: HostFirewall) -> Table:
 
 
 def closed_chains(closed: Sequence[Closed], name: str = PREROUTING) -> Iterator[NftChain]:
-    """What nobody may send into these networks from these interfaces. Answers to guests of IPv4 go to the host's own
-    address; those to guests of IPv6 come in as they are, so there only new connections are dropped, which are known
-    after conntrack (priority -200) and before what is published is sent on (-100)."""
+    """What nobody may send into these networks from these interfaces.
+
+    Answers to guests of IPv4 go to the host's own address. Those to guests of IPv6 have the guest's address, so only new
+    connections are dropped there: after conntrack (priority -200), and before what is published is sent on (-100).
+    """
     for family, called, priority in ((4, name, _RAW), (6, f"{name}6", _MANGLE)):
         lines = []
         for one in closed:
