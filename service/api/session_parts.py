@@ -10,7 +10,9 @@ from service.model.web_sessions import SessionLimits, Visit, WebSession
 class SessionReads(Protocol):
     """Blocks."""
 
-    def sessions(self, limits: SessionLimits, *, now: datetime) -> tuple[WebSession, ...]: ...
+    def sessions(
+        self, limits: SessionLimits, *, now: datetime, token_id: str | None = None
+    ) -> tuple[WebSession, ...]: ...
 
 
 class SessionWrites(Protocol):

@@ -37,8 +37,9 @@ class Sessions(schemas.Answer):
 def add_routes(app: FastAPI, parts: Parts) -> None:
     """The routes below /sessions."""
 
-    async def seen_by(who: Principal) -> list[WebSession]:
-        found = await ask(parts.reads.sessions, parts.sessions, now=parts.clock.now())
+    async def seen_by(who: Principal, token_id: str | None = None) -> list[WebSession]:
+        of_token = token_id if who.may("tokens") else who.id
+        found = await ask(parts.reads.sessions, parts.sessions, now=parts.clock.now(), token_id=of_token)
         return [one for one in found if sees(who, one)]
 
     @app.get(
@@ -50,7 +51,7 @@ def add_routes(app: FastAPI, parts: Parts) -> None:
     async def list_sessions(
         who: Reader, token_id: Annotated[TokenId | None, Query(description="Only those of this token")] = None
     ) -> Sessions:
-        found = [one for one in await seen_by(who) if token_id in (None, one.principal.id)]
+        found = [one for one in await seen_by(who, token_id) if token_id in (None, one.principal.id)]
         return Sessions(items=[shown(one, one.over_at(parts.sessions)) for one in found])
 
     @app.delete(

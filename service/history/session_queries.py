@@ -18,8 +18,9 @@ class SessionQueries:
 
     _database: Database
 
-    def sessions(self, limits: SessionLimits, *, now: datetime) -> tuple[WebSession, ...]:
-        """Those in force, the one that ends last first. None of a token that was revoked or has expired."""
+    def sessions(self, limits: SessionLimits, *, now: datetime, token_id: str | None = None) -> tuple[WebSession, ...]:
+        """Those in force, or those of one token, the one that ends last first. None of a token that was revoked or has
+        expired."""
         of_token = (tokens.c.name, tokens.c.scopes, tokens.c.hosts, tokens.c.expires_at)
         query = (
             select(*web_sessions.c, *of_token)
@@ -29,6 +30,8 @@ class SessionQueries:
             .order_by(web_sessions.c.ends_at.desc(), web_sessions.c.id.desc())
             .limit(MOST)
         )
+        if token_id is not None:
+            query = query.where(web_sessions.c.token_id == token_id)
         with self._database.read() as connection:
             return tuple(
                 WebSession(

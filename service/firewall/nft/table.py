@@ -49,8 +49,8 @@ def render_table(firewall: HostFirewall) -> Table:
 def closed_chains(closed: Sequence[Closed], name: str = PREROUTING) -> Iterator[NftChain]:
     """What nobody may send into these networks from these interfaces.
 
-    Answers to guests of IPv4 go to the host's own address. Those to guests of IPv6 have the guest's address, so only new
-    connections are dropped there: after conntrack (priority -200), and before what is published is sent on (-100).
+    Answers to guests of IPv4 go to the host's own address. Those to guests of IPv6 have the guest's address, so only
+    new connections are dropped there: after conntrack (priority -200), and before what is published is sent on (-100).
     """
     for family, called, priority in ((4, name, _RAW), (6, f"{name}6", _MANGLE)):
         lines = []
