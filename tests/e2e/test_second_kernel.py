@@ -9,7 +9,8 @@ from service.lab import VirtualHost
 from service.lab.field import Field
 from tests.e2e.story import Story
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = [pytest.mark.lab(minutes=6), pytest.mark.timeout(1500)]
+"""The emulated processor is slow: a boot takes 20 s of CPU time, and more on the clock while other tests run."""
 
 SPEC = """\
 host: {name}

@@ -11,7 +11,7 @@ from service.lab import Lab, VirtualHost, cgroups, second_kernel
 from service.lab.waiting import grown_s
 from tests.documents import run_by
 
-pytestmark = pytest.mark.lab(minutes=1)
+pytestmark = [pytest.mark.lab(minutes=3), pytest.mark.timeout(1500)]
 
 NAME = f"kernel-{os.getpid()}"
 
