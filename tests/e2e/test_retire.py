@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ PERSON = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnMuRArpXCMB2oMafDHiIjr90HGUiuvwR
 KEYS = "/root/.ssh/authorized_keys"
 
 
+@pytest.fixture
+def given_back(story: Story) -> Iterator[Story]:
+    """A retired host does not let the service in any more; the next tests of this worker need one that does."""
+    yield story
+    story.host.fresh()
+
+
 def passerelle(story: Story, at: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """A command in the controller's network, with the lab's key as the service's own."""
     argv = ["nsenter", f"--net={story.host.lab.netns('ctl')}", "--", sys.executable, "-m", "service", *words]
@@ -26,8 +34,8 @@ def passerelle(story: Story, at: Path, *words: str) -> "subprocess.CompletedProc
     return subprocess.run(argv, cwd=at, env=environment, capture_output=True, text=True, timeout=grown_s(120))
 
 
-def test_a_retired_host_keeps_its_network_and_nothing_of_the_service(story: Story, tmp_path: Path) -> None:
-    host = story.host
+def test_a_retired_host_keeps_its_network_and_nothing_of_the_service(given_back: Story, tmp_path: Path) -> None:
+    story, host = given_back, given_back.host
     story.apply(story.spec(), "as usual")
     story.guests["dev"].wait_for_address()
     observed = story.spec(sync="observe")
